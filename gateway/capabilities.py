@@ -14,9 +14,10 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from gateway.language import Lang
 from protocols import readback
 from protocols.bank import Bank, Build
-from protocols.canon.limits import Hours, Pace
+from protocols.canon.limits import Hours
 from protocols.canon.order import Channel, Kind
 from protocols.trial import banks, trial
 
@@ -30,6 +31,7 @@ QUESTIONS: Mapping[str, str] = {
 }
 
 
+_BETWEEN: Mapping[Lang, str] = {"en": ", ", "zh": "、"}
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
@@ -104,33 +106,66 @@ def _certificate() -> str:
 # ---- the page ----------------------------------------------------------------------------------------------------
 
 
-def page(made: str) -> str:
-    """The text of docs/lookup/banks.md; `made` is the line that says how the page is made."""
+Translate = Callable[[str], str]
+"""Gives the text of the page's language for an English text."""
+_ABOUT: Mapping[Lang, str] = {
+    "en": """\
+[中文](banks.zh.md)
+
+What each bank can do here, as its own code declares it. An order or a question of a kind that a bank has not
+is refused at intake, with this as the reason. *Reconstructed* is what is known from public material only:
+ask your bank before real money moves. Options, codes and oddities are in each bank's README.
+""",
+    "zh": """\
+[English](banks.md)
+
+各银行在本网关能办什么，由各自的代码声明。银行没有的付款种类或查询，在受理时即被拒绝，并以此为原因。
+*重建*指仅从公开资料得知的内容：资金真正划转之前，请向银行核实。选项、代码和特殊之处见各银行的 README（英文）。
+""",
+}
+_STANDINGS: Mapping[Lang, str] = {
+    "en": """\
+Each operation, with everything switched on that settings can. *public*: the bank's page, or several clients,
+show its messages. *rec.*: reconstructed; a message, or what its answer means, is known from one client's
+model or not at all: it is off until a setting says that the bank confirmed it, or must be asked about first.
+*–*: no public page has a message for it; the README's section "Ask the bank" has the question.
+""",
+    "zh": """\
+各项业务，按设置所能打开的全部计。*公开*：银行的页面或多个客户端显示了其报文。*重建*：报文或其应答的含义只见于一个客户端的模型，
+或完全不公开；在设置写明银行已确认之前不启用，或须先向银行询问。*–*：没有公开页面载有其报文；
+要问银行的问题见 README 的“Ask the bank”一节。
+""",
+}
+
+
+def page(made: str, lang: Lang, say: Translate) -> str:
+    """The text of docs/lookup/banks.md, or of its Chinese twin; `made` is the line that says how the page is made."""
     every = [(name, tried(name), trial(name)) for name in banks()]
+    heads = ("bank", "orders", "in one message", "questions", "may be sent again")
     lines = [
-        "# Banks",
+        f"# {say('Banks')}",
         "",
         made.strip(),
         "",
-        "What each bank can do here, as its own code declares it. An order or a question of a kind that a bank has not",
-        "is refused at intake, with this as the reason. *Reconstructed* is what is known from public material only:",
-        "ask your bank before real money moves. Options, codes and oddities are in each bank's README.",
+        *_ABOUT[lang].splitlines(),
         "",
-        "| bank | orders | in one message | questions | may be sent again |",
+        f"| {' | '.join(map(say, heads))} |",
         "|---|---|---|---|---|",
     ]
-    lines += [_row(name, bank) for name, bank, _ in every]
+    lines += [_row(name, bank, lang, say) for name, bank, _ in every]
     real = [(name, tried(name, switched=True)) for name in banks() if name != "sample"]
-    lines += ["", *_matrix(real)]
+    lines += ["", *_STANDINGS[lang].splitlines(), "", *_matrix(real, say)]
     for name, bank, _ in every:
-        lines += ["", *_section(name, bank)]
+        lines += ["", *_section(name, bank, lang, say)]
     return "\n".join(lines) + "\n"
 
 
-def _row(name: str, bank: Bank) -> str:
+def _row(name: str, bank: Bank, lang: Lang, say: Translate) -> str:
     kinds = ", ".join(f"`{kind.value}`" for kind in Kind if kind in bank.money or kind in bank.bundles)
     bundles = ", ".join(f"`{kind.value}` {rule.most}" for kind, rule in sorted(bank.bundles.items())) or "–"
-    asked = ", ".join(title for word, title in QUESTIONS.items() if getattr(bank.questions, word) is not None)
+    asked = _BETWEEN[lang].join(
+        say(title) for word, title in QUESTIONS.items() if getattr(bank.questions, word) is not None
+    )
     policies = sorted({rule.policy.value for rule in bank.profile.replay.values()}) or ["never"]
     return f"| [`{name}`](#{name}) {bank.profile.title_zh} | {kinds} | {bundles} | {asked} | {', '.join(policies)} |"
 
@@ -162,101 +197,126 @@ def standing(bank: Bank) -> dict[str, str]:
     }
 
 
-def _matrix(every: Sequence[tuple[str, Bank]]) -> list[str]:
-    marks = {"public": "public", "reconstructed": "rec.", "not available": "–"}
+def _matrix(every: Sequence[tuple[str, Bank]], say: Translate) -> list[str]:
+    marks = {"public": say("public"), "reconstructed": say("rec."), "not available": "–"}
     told = [(name, standing(bank)) for name, bank in every]
-    lines = [
-        "Each operation, with everything switched on that settings can. *public*: the bank's page, or several clients,",
-        "show its messages. *rec.*: reconstructed; a message, or what its answer means, is known from one client's",
-        "model or not at all: it is off until a setting says that the bank confirmed it, or must be asked about first.",
-        '*–*: no public page has a message for it; the README\'s section "Ask the bank" has the question.',
-        "",
-        f"| operation | {' | '.join(name for name, _ in told)} |",
-        f"|---|{'---|' * len(told)}",
-    ]
-    return lines + [f"| {one} | {' | '.join(marks[found[one]] for _, found in told)} |" for one in OPERATIONS]
+    lines = [f"| {say('operation')} | {' | '.join(name for name, _ in told)} |", f"|---|{'---|' * len(told)}"]
+    return lines + [f"| {say(one)} | {' | '.join(marks[found[one]] for _, found in told)} |" for one in OPERATIONS]
 
 
-def _section(name: str, bank: Bank) -> list[str]:
+def _section(name: str, bank: Bank, lang: Lang, say: Translate) -> list[str]:
     profile, limits = bank.profile, bank.profile.limits
+    doors = [
+        say("{name} (kept connections)" if port.kept else "{name} (short connections)").format(name=port.name)
+        for port in bank.ports.values()
+    ]
+    apart = "".join(
+        say("; `{message}` {gap_s} s apart").format(message=message, gap_s=f"{gap_s:g}")
+        for message, gap_s in limits.pace.apart_s.items()
+    )
     told = [
         ("charset", limits.charset),
-        (
-            "doors",
-            ", ".join(f"{port.name} ({'kept' if port.kept else 'short'} connections)" for port in bank.ports.values()),
-        ),
+        ("doors", _BETWEEN[lang].join(doors)),
         ("exchanges at once", str(bank.sessions.window)),
-        ("requests a second", f"{limits.pace.per_second:g}, at most {limits.pace.burst} at once{_apart(limits.pace)}"),
-        ("first enquiry after", _span(limits.pace.first_enquiry_after)),
-        ("hours", _hours(limits.hours)),
+        (
+            "requests a second",
+            say("{rate}, at most {burst} at once").format(rate=f"{limits.pace.per_second:g}", burst=limits.pace.burst)
+            + apart,
+        ),
+        ("first enquiry after", _span(limits.pace.first_enquiry_after, say)),
+        ("opening hours", _hours(limits.hours, say)),
         (
             "entries",
-            f"{profile.page_lines} a page, {profile.history_days} days back, asked for every "
-            f"{_span(profile.poll_every)} at most",
+            say("{lines} a page, {days} days back, asked for every {span} at most").format(
+                lines=profile.page_lines, days=profile.history_days, span=_span(profile.poll_every, say)
+            ),
         ),
-        ("past balances", f"{profile.past_balance_days} days" if profile.past_balance_days else "not told"),
-        ("watched for returns", _span(profile.returns_watch)),
-        ("date of the host", f"stated: {profile.host_date}" if profile.host_date else "not stated"),
-        ("signing keys", ", ".join(f"`{key}`" for key in profile.signs) or "none: the front end signs, or nobody"),
+        (
+            "past balances",
+            say("{count} days").format(count=profile.past_balance_days)
+            if profile.past_balance_days
+            else say("not told"),
+        ),
+        ("watched for returns", _span(profile.returns_watch, say)),
+        (
+            "date of the host",
+            say("stated: {place}").format(place=say(profile.host_date)) if profile.host_date else say("not stated"),
+        ),
+        ("signing keys", ", ".join(f"`{key}`" for key in profile.signs) or say("none: the front end signs, or nobody")),
     ]
+    titles = [profile.title_zh, profile.title]
     readme = f"[README](../../protocols/banks/{name}/README.md)"
     lines = [
         f"## {name}",
         "",
-        f"{profile.title_zh} · {profile.title} · {readme}",
+        f"{' · '.join(titles)} · {readme}",
         "",
         "| | |",
         "|---|---|",
-        *(f"| {title} | {text} |" for title, text in told),
+        *(f"| {say(title)} | {text} |" for title, text in told),
         "",
     ]
-    for kind, rule in sorted(profile.replay.items()):
-        window = "for ever" if rule.window is None else f"within {_span(rule.window)}"
-        span = "" if rule.policy.value == "never" else f", {window}"
-        lines.append(
-            f'- `{kind.value}` in doubt: rule `{rule.policy.value}`{span}; "not found" counts only when said '
-            f"{rule.not_found_count} times, asked {_span(rule.not_found_quarantine)} after the last byte"
-        )
-    fields = [_field(one) for one in limits.fields]
-    lines += ["", "Limits: " + "; ".join(filter(None, fields)) + "."] if any(fields) else []
-    lines += ["", "Reconstructed from public material:", "", *(f"- {claim}" for claim in profile.reconstructed)]
-    return lines
-
-
-def _field(one: Any) -> str:
-    told = [
-        f"{one.max_bytes} bytes" if one.max_bytes else "",
-        f"{one.max_chars} characters" if one.max_chars else "",
-        _required(one) if one.required else "",
+    lines += [_repeats(kind.value, rule, say) for kind, rule in sorted(profile.replay.items())]
+    between, end = ("；", "。") if lang == "zh" else ("; ", ".")
+    fields = [text for one in limits.fields if (text := _field(one, say))]
+    lines += ["", f"{say('Limits: ')}{between.join(fields)}{end}"] if fields else []
+    return [
+        *lines,
+        "",
+        say("Reconstructed from public material:"),
+        "",
+        *(f"- {say(one)}" for one in profile.reconstructed),
     ]
-    words = ", ".join(filter(None, told))
+
+
+def _repeats(kind: str, rule: Any, say: Translate) -> str:
+    """The line about orders of one kind that are in doubt: may they be sent again, and when does "not found" count."""
+    window = say("for ever") if rule.window is None else say("within {span}").format(span=_span(rule.window, say))
+    text = say(
+        '`{kind}` in doubt: rule `{policy}`{window}; "not found" counts only when said {count} times, '
+        "asked {after} after the last byte"
+    )
+    return "- " + text.format(
+        kind=kind,
+        policy=rule.policy.value,
+        window="" if rule.policy.value == "never" else say(", {window}").format(window=window),
+        count=rule.not_found_count,
+        after=_span(rule.not_found_quarantine, say),
+    )
+
+
+def _field(one: Any, say: Translate) -> str:
+    told = [
+        say("{count} bytes").format(count=one.max_bytes) if one.max_bytes else "",
+        say("{count} characters").format(count=one.max_chars) if one.max_chars else "",
+        _required(one, say) if one.required else "",
+    ]
+    words = say(", ").join(filter(None, told))
     return f"`{one.at}` {words}" if words else ""
 
 
-def _apart(pace: Pace) -> str:
-    return "".join(f"; `{sort}` {gap_s:g} s apart" for sort, gap_s in pace.apart_s.items())
-
-
-def _required(one: Any) -> str:
+def _required(one: Any, say: Translate) -> str:
     spared = dict.fromkeys(f"`{at}`" for at, _ in one.required_unless if at != one.at)
-    return "required" + (" unless " + " or ".join(spared) + " spares it" if spared else "")
+    return (
+        say("required unless {fields} spares it").format(fields=say(" or ").join(spared)) if spared else say("required")
+    )
 
 
-def _hours(hours: Hours) -> str:
+def _hours(hours: Hours, say: Translate) -> str:
     if hours.opens == hours.closes:
-        told = "round the clock"
+        told = say("round the clock")
     else:
-        told = f"{hours.opens:%H:%M} to {hours.closes:%H:%M}"
-    days = "" if len(hours.weekdays) == 7 else ", " + " ".join(_DAYS[day] for day in hours.weekdays)
-    cut = "" if hours.cut_off is None else f", cut-off {hours.cut_off:%H:%M}"
-    asked = "" if hours.asked_outside else ", and no questions about payments outside"
+        told = say("{opens} to {closes}").format(opens=f"{hours.opens:%H:%M}", closes=f"{hours.closes:%H:%M}")
+    days = "" if len(hours.weekdays) == 7 else say(", ") + " ".join(say(_DAYS[day]) for day in hours.weekdays)
+    cut = "" if hours.cut_off is None else say(", cut-off {time}").format(time=f"{hours.cut_off:%H:%M}")
+    asked = "" if hours.asked_outside else say(", and no questions about payments outside")
     return f"{told}{days}{cut}{asked} ({hours.zone})"
 
 
-def _span(span: timedelta) -> str:
+def _span(span: timedelta, say: Translate) -> str:
     seconds = span.total_seconds()
     for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
         if seconds >= size and seconds % size == 0:
             count = round(seconds / size)
-            return f"{count} {unit}{'' if count == 1 else 's'}"
+            return say(f"{{count}} {unit}{'' if count == 1 else 's'}").format(count=count)
     return f"{seconds:g} s"

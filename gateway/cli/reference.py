@@ -21,76 +21,68 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from gateway import capabilities, settings
-from gateway.cli import application, exit_codes
+from gateway.capabilities import Translate
+from gateway.cli import application, exit_codes, reference_words
 from gateway.kernel import meters
+from gateway.language import LANGS, Lang
 from gateway.notices.notice_file import NoticeFile
 from gateway.settings import tables, values
 from gateway.signer.signer_file import SignerFile
 
 FOLDER = Path("docs") / "lookup"
 _UNITS = {"_s": "seconds", "_ms": "milliseconds", "_hours": "hours", "per_second": "a second"}
-_NOTICES, _SIGNER = "top level of notices.toml", "top level of signer.toml"
+_TOP, _NOTICES, _SIGNER = "top level", "top level of notices.toml", "top level of signer.toml"
 _MADE = "<!-- Made by `python -m gateway.cli.reference --write`; edit the source, not this page. -->\n\n"
+_OTHER: Mapping[Lang, str] = {"en": "[中文]({page}.zh.md)", "zh": "[English]({page}.md)"}
+"""The link from a page to the same page in the other language."""
 _NAMED = {values.Slug: "name", tables.AmountText: "amount", values.SettingsPath: "path"}
 
 
 def pages() -> dict[str, str]:
     """The text of every page, by file name."""
     return {
-        "settings.md": settings_page(),
-        "metrics.md": metrics_page(),
+        "settings.md": settings_page("en"),
+        "settings.zh.md": settings_page("zh"),
+        "metrics.md": metrics_page("en"),
+        "metrics.zh.md": metrics_page("zh"),
         "cli.md": cli_page(),
-        "banks.md": capabilities.page(_MADE),
+        "banks.md": capabilities.page(_MADE, "en", reference_words.translator("en")),
+        "banks.zh.md": capabilities.page(_MADE, "zh", reference_words.translator("zh")),
     }
 
 
 # ---- settings ----------------------------------------------------------------------------------------------------
 
 
-def settings_page() -> str:
-    """The text of the page of settings: type, unit, default and meaning of each."""
+def settings_page(lang: Lang) -> str:
+    """The text of the page of settings in one language: type, unit, default and meaning of each."""
+    say, at_lang = reference_words.translator(lang), LANGS.index(lang)
     lines = [
-        "# Settings",
+        f"# {say('Settings')}",
         "",
         _MADE.strip(),
         "",
-        "The daemon reads `/etc/bankgw/bankgw.toml`, then every `conf.d/*.toml` beside it (one file per bank), then",
-        "the environment: `BANKGW__WATCH__PORT=9465` sets `watch.port`. A key may stand in one file only; lists of",
-        "tables (`[[accounts]]`) add up over the files. Relative paths are relative to the main file's folder.",
-        "`bankgw check` finds every mistake at once and says where it is and what to do: see",
-        "[bad settings](../do/bad-settings.md).",
+        _OTHER[lang].format(page="settings"),
         "",
-        "Names are lower-case letters, digits and `_`, beginning with a letter, at most 31. Amounts are text with a",
-        'point, such as `"50000.00"`. A secret is a table that names its place, never its value:',
-        '`{ file = "broker.password" }` or `{ credential = "broker" }`.',
+        *reference_words.SETTINGS[at_lang].splitlines(),
         "",
     ]
     for at, model in _models():
         if at == _NOTICES:
-            lines += [
-                "# notices.toml",
-                "",
-                "The file of `bankgw notices`, which the daemon does not read: [notices](../do/notices.md).",
-                "",
-            ]
+            lines += ["# notices.toml", "", reference_words.NOTICES[at_lang], ""]
         if at == _SIGNER:
-            lines += [
-                "# signer.toml",
-                "",
-                "The file of `bankgw signer`, which the daemon cannot change: [keys](../do/keys.md).",
-                "",
-            ]
+            lines += ["# signer.toml", "", reference_words.SIGNER[at_lang], ""]
         lines += [
-            f"## {at}",
+            f"## {say(at) if at in (_TOP, _NOTICES, _SIGNER) else at}",
             "",
-            (model.__doc__ or "").split("\n")[0],
+            say((model.__doc__ or "").split("\n")[0]),
             "",
-            "| key | type | default | meaning |",
+            f"| {say('key')} | {say('type')} | {say('default')} | {say('meaning')} |",
             "|---|---|---|---|",
         ]
         for name, field in model.model_fields.items():
-            kind = _type(name, field)
-            lines.append(f"| `{name}` | {kind} | {_default(field)} | {_cell(field.description or '')} |")
+            kind = _type(name, field, say)
+            lines.append(f"| `{name}` | {kind} | {_default(field, say)} | {_cell(say(field.description or ''))} |")
         lines.append("")
     return "\n".join(lines)
 
@@ -106,10 +98,10 @@ def _models() -> Iterator[tuple[str, type[BaseModel]]]:
         yield at, model
         for name, field in model.model_fields.items():
             for inner, suffix in _inner(field.annotation):
-                place = name if at in ("top level", _NOTICES, _SIGNER) else f"{at.strip('`[]')}.{name}"
+                place = name if at in (_TOP, _NOTICES, _SIGNER) else f"{at.strip('`[]')}.{name}"
                 yield from walk(f"`[[{place}]]`" if suffix == "list" else f"`[{place}{suffix}]`", inner)
 
-    yield from walk("top level", settings.Settings)
+    yield from walk(_TOP, settings.Settings)
     yield from walk(_NOTICES, NoticeFile)
     yield from walk(_SIGNER, SignerFile)
 
@@ -127,30 +119,35 @@ def _inner(annotation: Any) -> Iterator[tuple[type[BaseModel], str]]:
 _MAPPING = get_origin(Mapping[str, str])
 
 
-def _type(name: str, field: FieldInfo) -> str:
+def _type(name: str, field: FieldInfo, say: Translate) -> str:
     patterns = {getattr(one, "pattern", None) for one in field.metadata}
-    kind = "name" if values.SLUG in patterns else "amount" if values.AMOUNT in patterns else _words(field.annotation)
+    known = "name" if values.SLUG in patterns else "amount" if values.AMOUNT in patterns else None
+    kind = say(known) if known else _words(field.annotation, say)
     unit = next((unit for ending, unit in _UNITS.items() if name.endswith(ending)), None)
-    return f"{kind}, {unit}" if unit and kind in ("number", "whole number") else kind
+    return say("{kind}, {unit}").format(kind=kind, unit=say(unit)) if unit and kind in _numbers(say) else kind
 
 
-def _words(annotation: Any) -> str:
+def _numbers(say: Translate) -> tuple[str, str]:
+    return say("number"), say("whole number")
+
+
+def _words(annotation: Any, say: Translate) -> str:
     for known, word in _NAMED.items():
         if annotation == known:
-            return word
+            return say(word)
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return _words(arguments[0])
+        return _words(arguments[0], say)
     if origin in (Union, types.UnionType):
-        return _words(next(one for one in arguments if one is not type(None)))
+        return _words(next(one for one in arguments if one is not type(None)), say)
     if origin is Literal:
-        return " or ".join(f"`{one}`" for one in arguments)
+        return say(" or ").join(f"`{one}`" for one in arguments)
     if origin is tuple:
-        return f"list of {_words(arguments[0])}"
+        return say("list of {}").format(_words(arguments[0], say))
     if origin is _MAPPING:
-        return f"table of {_words(arguments[1])}"
+        return say("table of {}").format(_words(arguments[1], say))
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return {settings.Secret: "secret", settings.KeyPlace: "key file"}.get(annotation, "table")
+        return say({settings.Secret: "secret", settings.KeyPlace: "key file"}.get(annotation, "table"))
     plain: Mapping[Any, str] = {
         str: "text",
         int: "whole number",
@@ -160,13 +157,13 @@ def _words(annotation: Any) -> str:
         date: "date",
         time: "time",
     }
-    return plain.get(annotation, "any value")
+    return say(plain.get(annotation, "any value"))
 
 
-def _default(field: FieldInfo) -> str:
+def _default(field: FieldInfo, say: Translate) -> str:
     value = field.default
     if value is PydanticUndefined:
-        return "**required**"
+        return say("**required**")
     if value is None or value in ((), {}) or isinstance(value, BaseModel):
         return ""
     if isinstance(value, bool):
@@ -182,52 +179,60 @@ def _cell(text: str) -> str:
 
 # ---- metrics -----------------------------------------------------------------------------------------------------
 
-_LABELS = {
-    "alarm": ", ".join(meters.ALARMS),
-    "bank": "a table `banks.NAME`",
-    "code": "an error code of the contract",
-    "company": "`company` of an account in the settings; from the 201st on `other`",
-    "credential": "a name in `expires` of the lane",
-    "destination": "a table `destinations.NAME` of notices.toml",
-    "currency": "an ISO 4217 code",
-    "key": "the name of a signing key in the settings",
-    "kind": "unit, unreachable",
-    "lane": "`BANK.LOGIN`",
-    "operation": "what was asked of the bank",
-    "outcome": ", ".join(meters.OUTCOMES),
-    "queue": "a queue that the gateway consumes",
-    "reason": f"why no connection came about, or one was given up; of not being ready {', '.join(meters.NOT_READY)}; "
-    "of a lane's state what `bankgw lanes list` shows behind it",
-    "result": "new, replayed, conflict, asked, answered, cancelled, repeated, or an error code",
-    "role": "client, ca, crl, signing, server",
-    "stage": ", ".join(meters.STAGES),
-    "state": "a payment's state; of a company held, ready, sent, in_doubt; "
-    f"of a session {', '.join(meters.SESSION_STATES)}; of a lane "
-    f"{', '.join(meters.LANE_STATES)}",
-    "trouble": ", ".join(meters.TROUBLES),
-    "type": "a command's name, or unknown",
-    "verdict": "confirmed, returned, nacked, refused, lost",
-    "what": ", ".join(meters.UNKNOWN),
-    "work": "send, enquire, escalate, returns, expire",
+_LABELS: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "alarm": ("{these}", {"these": ", ".join(meters.ALARMS)}),
+    "bank": ("a table `banks.NAME`", {}),
+    "code": ("an error code of the contract", {}),
+    "company": ("`company` of an account in the settings; from the 201st on `other`", {}),
+    "credential": ("a name in `expires` of the lane", {}),
+    "destination": ("a table `destinations.NAME` of notices.toml", {}),
+    "currency": ("an ISO 4217 code", {}),
+    "key": ("the name of a signing key in the settings", {}),
+    "kind": ("{these}", {"these": "unit, unreachable"}),
+    "lane": ("`BANK.LOGIN`", {}),
+    "operation": ("what was asked of the bank", {}),
+    "outcome": ("{these}", {"these": ", ".join(meters.OUTCOMES)}),
+    "queue": ("a queue that the gateway consumes", {}),
+    "reason": (
+        "why no connection came about, or one was given up; of not being ready {these}; of a lane's state what "
+        "`bankgw lanes list` shows behind it",
+        {"these": ", ".join(meters.NOT_READY)},
+    ),
+    "result": ("{these}, or an error code", {"these": "new, replayed, conflict, asked, answered, cancelled, repeated"}),
+    "role": ("{these}", {"these": "client, ca, crl, signing, server"}),
+    "stage": ("{these}", {"these": ", ".join(meters.STAGES)}),
+    "state": (
+        "a payment's state; of a company {company}; of a session {session}; of a lane {lane}",
+        {
+            "company": "held, ready, sent, in_doubt",
+            "session": ", ".join(meters.SESSION_STATES),
+            "lane": ", ".join(meters.LANE_STATES),
+        },
+    ),
+    "trouble": ("{these}", {"these": ", ".join(meters.TROUBLES)}),
+    "type": ("a command's name, or unknown", {}),
+    "verdict": ("{these}", {"these": "confirmed, returned, nacked, refused, lost"}),
+    "what": ("{these}", {"these": ", ".join(meters.UNKNOWN)}),
+    "work": ("{these}", {"these": "send, enquire, escalate, returns, expire"}),
 }
+"""What the values of a label are: a text, and the names that it lists, which are the same in both languages."""
 
 
-def metrics_page() -> str:
-    """The text of the page of metrics: type, labels and meaning of each."""
+def metrics_page(lang: Lang) -> str:
+    """The text of the page of metrics in one language: type, labels and meaning of each."""
+    say = reference_words.translator(lang)
     registry = CollectorRegistry()
     made = [*_collectors(meters.Meters(registry)), *_collectors(meters.NoticeMeters(registry))]
     lines = [
-        "# Metrics",
+        f"# {say('Metrics')}",
         "",
         _MADE.strip(),
         "",
-        "Served at `/metrics` ([settings](settings.md) `watch.host` and `watch.port`), beside `/healthz` (the process",
-        "lives) and `/readyz` (503 with reasons unless the journal writes, the broker is consumed, a lane is ready).",
-        "Times are seconds since 1970, so that `time() - metric` is an age. Labels come from closed sets; an order, an",
-        "account or an amount is never one. `process_*` (memory, processor, open files) are the usual ones",
-        "of a Prometheus client. `bankgw_notices_*` are served by `bankgw notices run` at a port of its own.",
+        _OTHER[lang].format(page="metrics"),
         "",
-        "| metric | type | labels | meaning |",
+        *reference_words.METRICS[LANGS.index(lang)].splitlines(),
+        "",
+        f"| {say('metric')} | {say('type')} | {say('labels')} | {say('meaning')} |",
         "|---|---|---|---|",
     ]
     used: set[str] = set()
@@ -236,10 +241,15 @@ def metrics_page() -> str:
         labels = ", ".join(f"`{label}`" for label in metric._labelnames)
         suffix = {"counter": "_total", "info": "_info"}.get(metric._type, "")
         name = f"{metric._name}{suffix}"
-        lines.append(f"| `{name}` | {metric._type} | {labels} | {_cell(metric._documentation)} |")
-    lines += ["", "## Labels", "", "| label | values |", "|---|---|"]
-    lines += [f"| `{label}` | {_LABELS[label]} |" for label in sorted(used)]
+        lines.append(f"| `{name}` | {metric._type} | {labels} | {_cell(say(metric._documentation))} |")
+    lines += ["", f"## {say('Labels')}", "", f"| {say('label')} | {say('values')} |", "|---|---|"]
+    lines += [f"| `{label}` | {_label(label, say)} |" for label in sorted(used)]
     return "\n".join(lines) + "\n"
+
+
+def _label(label: str, say: Translate) -> str:
+    text, names = _LABELS[label]
+    return (text if text == "{these}" else say(text)).format_map(names)
 
 
 def _collectors(made: object) -> list[Any]:

@@ -84,14 +84,14 @@ def _settings_page(version: str) -> str:
     """The page of settings, from the same tables as docs/lookup/settings.md."""
     lines = _head("bankgw.toml", 5, version, "settings of bankgw")
     lines.append(".SH DESCRIPTION")
-    for line in reference.settings_page().splitlines()[1:]:
+    for line in reference.settings_page("en").splitlines()[1:]:
         if line.startswith("## "):
             lines.append(".SH " + _plain(_unmarked(line[3:])))
         elif row := _ROW.match(line):
             cells = [cell.strip() for cell in row[2].split(" | ")]
             lines += [".TP", f"\\fB{_plain(row[1])}\\fR ({_plain(_unmarked(', '.join(filter(None, cells[:-1]))))})"]
             lines.append(_plain(_unmarked(cells[-1])) or ".")
-        elif line and not line.startswith(("|", "<!--")):
+        elif line and not line.startswith(("|", "<!--", "[中文]")):
             lines.append(_plain(_unmarked(line)))
         elif not line and lines[-1] != ".PP" and not lines[-1].startswith(".SH"):
             lines.append(".PP")

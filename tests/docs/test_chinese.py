@@ -16,12 +16,6 @@ BILINGUAL = ["docs/understand/glossary.md"]
 FIRST = ["README.zh.md", *(path for path in CHINESE if path.startswith("docs/learn/"))]
 # Every page of these folders has a twin, so that no job leads through English.
 WHOLE = ("docs/learn/", "docs/do/")
-# The pages without a twin that a first page may link to.
-GENERATED = {
-    "docs/lookup/settings.md": "made from the tables of the settings, whose names and descriptions are one language",
-    "docs/lookup/metrics.md": "made from the metrics' own help, which Prometheus shows in the same words",
-    "docs/lookup/banks.md": "made from the banks' declarations; `bankgw banks --lang zh` says the same in Chinese",
-}
 
 
 def test_punctuation_beside_chinese_is_full_width() -> None:
@@ -43,11 +37,7 @@ def test_no_first_page_sends_its_reader_to_an_english_page(path: str) -> None:
         for _words, target in targets(path, texts()[path])
         if target.endswith(".md") and not target.endswith(".zh.md") and target != path.replace(".zh.md", ".md")
     }
-    assert english - GENERATED.keys() == set()
-
-
-def test_only_pages_without_a_twin_are_excused() -> None:
-    assert [page for page in GENERATED if page.replace(".md", ".zh.md") in texts() or page not in texts()] == []
+    assert english == set()
 
 
 def test_every_page_of_a_job_has_its_twin() -> None:

@@ -23,6 +23,7 @@ from gateway.erp.definitions import SenderAccess, definitions
 from gateway.erp.topology import standard
 from gateway.kernel.core.flow import TABLE
 from gateway.kernel.meters import ALARMS
+from gateway.language import LANGS, Lang
 from gateway.simbank.faults import BankFault
 from gateway.version import VERSION
 from protocols import trial
@@ -147,9 +148,10 @@ def test_gate_pages_are_what_the_lists_say() -> None:
     assert gate_page.FAILURES.read_text("utf-8") == gate_page.failure_table(), again
 
 
-def test_roles_page_is_what_the_matrix_says() -> None:
-    assert roles_page.PAGE.read_text("utf-8") == roles_page.page(), (
-        "run `python -m tests.docs.roles_page --write` and commit the page"
+@pytest.mark.parametrize("lang", LANGS)
+def test_roles_page_is_what_the_matrix_says(lang: Lang) -> None:
+    assert roles_page.PAGES[lang].read_text("utf-8") == roles_page.page(lang), (
+        "run `python -m tests.docs.roles_page --write` and commit the pages"
     )
 
 

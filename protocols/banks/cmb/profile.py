@@ -47,7 +47,7 @@ def profile(options: Options, kinds: frozenset[Kind]) -> Profile:
     return Profile(
         name="cmb",
         title="China Merchants Bank (front-end mode)",
-        title_zh="招商银行(前置机模式)",
+        title_zh="招商银行（前置机模式）",
         limits=plain,
         replay={kind: single if kind in singles else never for kind in Kind if kind in kinds},
         # The lines of payrolls and collections have no day.

@@ -76,7 +76,7 @@ def _profile(options: Mapping[str, Any]) -> Profile:
     return Profile(
         name="sample",
         title="Sample Bank (invented)",
-        title_zh="示例银行(虚构)",
+        title_zh="示例银行（虚构）",
         limits=Limits(
             charset="UTF-8",
             fields=(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway import settings
-from gateway.cli import erp_profile, reference
+from gateway.cli import erp_profile, reference, reference_words
 from gateway.control.offline import settings_check as check
 from gateway.kernel.sql import vault
 from gateway.register import adapters
@@ -24,14 +24,32 @@ from tests.gateway.cli import site as sites
 ROOT = Path(__file__).resolve().parents[3]
 
 
-@pytest.mark.parametrize("page", ["settings.md", "metrics.md", "cli.md", "banks.md"])
+@pytest.mark.parametrize("page", sorted(reference.pages()))
 def test_pages_are_up_to_date(page: str) -> None:
     written = (ROOT / "docs" / "lookup" / page).read_text("utf-8")
     assert written == reference.pages()[page], "run python -m gateway.cli.reference --write"
 
 
+def test_every_translation_is_of_a_text_that_a_page_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown, chinese = set[str](), reference_words.translator("zh")
+
+    def noted(text: str) -> str:
+        shown.add(text)
+        return chinese(text)
+
+    monkeypatch.setattr(reference_words, "translator", lambda lang: noted if lang == "zh" else str)
+    reference.pages()
+    table = tomllib.loads((ROOT / "gateway" / "cli" / "reference.zh.toml").read_text("utf-8"))
+    assert {text for part in table.values() for text in part} ^ (shown - {""}) == set()
+
+
+def test_a_text_without_a_translation_is_named() -> None:
+    with pytest.raises(KeyError, match=r"reference.zh.toml has no Chinese for: nobody wrote this"):
+        reference_words.translator("zh")("nobody wrote this")
+
+
 def test_every_setting_has_a_meaning_and_is_listed() -> None:
-    page = reference.settings_page()
+    page = reference.settings_page("en")
     models = [
         value
         for value in {**vars(tables), **vars(treasury_tables)}.values()

@@ -79,9 +79,9 @@ def test_everything_is_in_it(language: str, words: str) -> None:
 def test_it_says_whose_scripts_they_are_and_where_a_twins_clock_went() -> None:
     moved = {"at": "2026-11-28T09:00:00", "act": "twin_clock", "by": "甲", "days": -1, "what": "act"}
     told = replace(TOLD, about={**TOLD.about, "scripts": "finance"}, acts=[moved])
-    assert "<h1>财务验收报告 · 示例银行(虚构)（sample） · " in html(told, "zh") and "Finance acceptance report" in html(
-        told, "en"
-    )
+    assert "<h1>财务验收报告 · 示例银行（虚构）（sample） · " in html(
+        told, "zh"
+    ) and "Finance acceptance report" in html(told, "en")
     assert "the simulated bank&#x27;s clock is set -1 d from ours" in html(told, "en")
     assert "模拟银行时钟设为与本机相差 -1 天" in html(told, "zh") and "联调测试报告" not in html(told, "zh")
 
